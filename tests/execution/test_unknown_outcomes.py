@@ -406,3 +406,28 @@ def test_what_is_told_of_a_position_is_of_no_earlier_than_its_last_change():
     driver(ev.FillsSeen(SYMBOL, (bought,), close.created_at - MINUTE, driver.now))
     driver(ev.PositionsSeen((held,), driver.now, "query"))
     assert driver.core.order(close.id).state == "abandoned"
+
+
+def test_what_a_first_copy_of_a_refused_stop_may_have_traded_is_asked_for_again_before_it_is_a_lost_closes():
+    """The exchange can name no order for a while. A second copy was refused, the first came late and has fired."""
+    driver = Driver()
+    held = driver.filled().quantity
+    driver.journal()
+    stop = next(one.order for one in driver.got(Place) if one.order.leg == "stop")
+    driver(ev.OrderUnknown(stop.id, "timeout"))
+    driver.wait(SECOND)
+    driver(ev.OrderNotFound(stop.id, driver.now))
+    driver(ev.OrderRejected(stop.id, -2021, "would trigger"))
+    driver.journal()
+    close = next(one.order for one in driver.got(Place) if one.order.leg == "flatten")
+    lost(driver, close)
+    driver(ev.NumberNotFound(77))
+    fired = ev.FillsSeen(SYMBOL, (trade(close, held),), close.created_at - MINUTE, driver.now)
+    driver(fired)
+    driver(fired)
+    assert driver.one(QueryNumber).number == 77
+    driver(ev.OrderSeen(driver.told(stop, "filled", held, exchange_id=77, average_price=stop.trigger_price), "query"))
+    driver(fired)
+    driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
+    states = [driver.core.order(one.id).state for one in (stop, close)]
+    assert states == ["filled", "abandoned"]

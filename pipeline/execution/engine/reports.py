@@ -293,12 +293,14 @@ class Reports:
             self._memory.emit(QueryNumber(order.symbol, trades[0].exchange_id))
             wait.ask_at = now + self._memory.policy.ask_first
             return
-        is_soon_said = now < wait.gone_at + self._memory.policy.surely_listed
-        if trades and (
-            self._fits_another(order, trades) or (is_soon_said and self._may_be_anothers(order, trades[0].price))
-        ):
+        if trades and self._fits_another(order, trades):
             wait.likely = trades
             return  # of which it is, that one's end says soon
+        is_soon_said = now < wait.gone_at + self._memory.policy.surely_listed
+        if trades and is_soon_said and self._may_be_anothers(order, trades[0].price):
+            wait.likely = trades
+            self._memory.nameless.discard(trades[0].exchange_id)
+            return  # likewise; and who asks whose they are is told in the end
         wait.trades, wait.trades_at, wait.listed = trades, event.asof, event.trades
         wait.others = tuple(one for one in event.trades if one not in trades and one.exchange_id != order.exchange_id)
         self._conclude(order, now)
@@ -318,7 +320,7 @@ class Reports:
         known, or it stands as far as we know and fires there."""
         mine = (one for one in self._memory.orders.values() if one.symbol == order.symbol and one.side == order.side)
         closing = [one for one in mine if one.leg in PROTECTING and one.id != order.id]
-        unknown = any(one.id in self._memory.doubts or one.state == "abandoned" for one in closing)
+        unknown = any(one.id in self._memory.doubts or one.may_come_late for one in closing)
         return unknown or any(one.waits and guards.is_reached(one, price) for one in closing)
 
     def _find_what_ended(self, position: PositionRecord, event: ev.FillsSeen) -> None:

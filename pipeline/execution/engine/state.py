@@ -220,6 +220,11 @@ class OrderRecord:
         return self.state == "abandoned" and self.exchange_id is not None
 
     @property
+    def may_come_late(self) -> bool:
+        """Whether a copy of it may be carried out after all: it was given up, or what was refused was another copy."""
+        return self.state == "abandoned" or (self.state == "rejected" and self.attempts > 1)
+
+    @property
     def owner(self) -> Owner:
         """The strategy and the interval whose it is; without a strategy it is the position's as a whole."""
         return self.strategy or (self.plan.strategy if self.plan else None), self.interval
