@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import JournalIntent, Place
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Place
 from pipeline.execution.engine.state import TradingView
 from tests.execution.driver import PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, held, stand, two
@@ -39,6 +39,33 @@ def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_anoth
     assert held(driver) == {"rsi": D("-0.111"), "macd": D("-0.111")}
     back = driver.order("flatten")
     assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "macd")
+
+
+@pytest.mark.parametrize("told", [(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1), (2, 1, 0)])
+def test_what_its_stop_closes_beyond_its_book_is_of_what_its_entry_opens_meanwhile(told: tuple[int, ...]) -> None:
+    """The exchange had forgotten the stop for a while, and another stands at its price: both fire around the entry that
+    rested. Until its end is known nothing is taken from the other strategy, and nobody waits for it longer."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
+    trial = driver.protected(kind="trial").quantity
+    driver.protected(**RSI, atr=D(600))
+    stand(driver)
+    first = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy and one.unsettled)
+    driver.core._memory.doubt(first, driver.now)
+    driver(ev.OrderNotFound(first.id, driver.now), 1)
+    driver.journal()
+    again = driver.one(Place).order
+    driver.seen(again)
+    entry = driver.sent(name="e", price=PRICE - 100, at=T + 2, fresh_until=T + 900_000)
+    driver.seen(entry)
+    began, driver.now = driver.now, driver.now + 10
+    filled = [(first, trial), (entry, entry.quantity), (again, trial)]
+    for step, each in enumerate(told):
+        order, quantity = filled[each]
+        driver.seen(order, "filled", quantity, average_price=PRICE - 100, at=began + each)
+        assert held(driver)["rsi"] == D("0.111")
+        is_awaited = step == 1 and entry is filled[told[2]][0]
+        assert [one.order.id for one in driver.got(Cancel)] == [entry.id] * is_awaited
+    assert held(driver) == {"rsi": D("0.111"), "macd": entry.quantity - trial}
 
 
 def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:

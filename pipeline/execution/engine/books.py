@@ -1,10 +1,11 @@
 """The books of a position: what each strategy holds of it, as if it held it alone. Pure.
 
 The exchange keeps one position a symbol, so the books add up to it. A fill is its order's owner's. What closes more
-than the owner has, or is nobody's own, is taken from those whom it reduces, pro rata. Nothing is ever ordered to put a
-book right: the exchange is right, and the books follow.
+than the owner has and an entry of his opens meanwhile, or is nobody's own, is taken from those whom it reduces, pro
+rata. Nothing is ever ordered to put a book right: the exchange is right, and the books follow.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -72,22 +73,57 @@ def opened_as(position: PositionRecord, orders: Iterable[OrderRecord], now: int)
 def carried(
     position: PositionRecord, orders: Sequence[OrderRecord], arithmetic: Arithmetic, lot: Decimal, now: int
 ) -> PositionRecord:
-    """With what the orders of its symbol have filled since that was counted last, in the order in which they did."""
+    """With what the orders of its symbol have filled since that was counted last, in the order in which they did; but
+    what closes more than its owner has, after what an entry of his opens that was under way: it closes that first."""
     counted = {one.order: one for one in position.counted}
-    books = position.books
-    for order in sorted(orders, key=lambda one: (one.seen_at, one.created_at, one.id)):
+    books, filled = position.books, _counted(position)
+    new = (one for one in orders if one.filled > filled.get(one.id, ZERO))
+    left = deque(sorted(new, key=lambda one: (one.seen_at, one.created_at, one.id)))
+    while left:
+        order = left.popleft()
         before = counted.get(order.id) or Counted(order.id, ZERO, now)
-        if order.filled > before.filled:
-            is_over = order.id not in counted and _is_over(books, order, now)
-            if not is_over and (not position.evened_at or order.seen_at > position.evened_at):
-                again = [one for one in orders if one.id in counted and _closes_again(one, order)]
-                books = _traded(books, order, before, again, arithmetic, lot, now)
-            counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
+        is_over = order.id not in counted and _is_over(books, order, now)
+        if not is_over and _is_new(position, order):
+            if any(_waits_for(one, books, order, before.filled) for one in left):
+                left.append(order)
+                continue
+            if any(one.unsettled and _waits_for(one, books, order, before.filled) for one in orders):
+                continue
+            again = [one for one in orders if one.id in counted and _closes_again(one, order)]
+            books = _traded(books, order, before, again, arithmetic, lot, now)
+        counted[order.id] = Counted(order.id, order.filled, now, order.average_price)
     if list(counted.values()) == list(position.counted):
         return position
     known = {one.id for one in orders}
     lately = tuple(one for one in counted.values() if one.at > now - HOUR or one.order in known)
     return replace(position, books=books, counted=lately)
+
+
+def awaits(position: PositionRecord, orders: Iterable[OrderRecord], entry: OrderRecord) -> bool:
+    """Whether nobody knows before the entry's end of whose book something was closed."""
+    filled, new = _counted(position), (one for one in orders if _is_new(position, one))
+    return any(_waits_for(entry, position.books, one, filled.get(one.id, ZERO)) for one in new)
+
+
+def _counted(position: PositionRecord) -> dict[str, Decimal]:
+    return {one.order: one.filled for one in position.counted}
+
+
+def _is_new(position: PositionRecord, order: OrderRecord) -> bool:
+    """Whether it was filled since the books were made to add up to what is held."""
+    return not position.evened_at or order.seen_at > position.evened_at
+
+
+def _waits_for(entry: OrderRecord, books: Books, close: OrderRecord, counted: Decimal) -> bool:
+    """Whether the entry may have opened what its owner's order has closed beyond his book: else that would be taken
+    from what the others hold."""
+    is_its = close.strategy is not None and close.owner == entry.owner and close.side != entry.side
+    may_open = entry.leg in ENTERING and entry.state != "intended"
+    if not (is_its and may_open) or close.leg in ENTERING:
+        return False
+    held = [one for one in books if (one.quantity > 0) == (entry.side == "BUY")]
+    others = [one for one in held if one.owner != close.owner]
+    return bool(others) and close.filled - counted > abs(total(held) - total(others))
 
 
 def without_past(

@@ -4,7 +4,7 @@ decides only: it sends and cancels nothing.
 
 from collections.abc import Iterable
 
-from pipeline.execution.engine import risk
+from pipeline.execution.engine import books, risk
 from pipeline.execution.engine.memory import Memory
 from pipeline.execution.engine.state import CLOSING, ENTERING, PROTECTING, BreakerView, OrderRecord, SignalView
 from pipeline.timeline import SECOND
@@ -44,6 +44,8 @@ def ended_by(memory: Memory, breakers: Iterable[BreakerView], order: OrderRecord
     )
     if stopped or memory.mode != "auto-execute":
         return stopped or _SIGNAL_ONLY
+    if memory.policy.netted and books.awaits(position, memory.of(order.symbol), order):
+        return "more was closed than its strategy held"
     is_gone = position.managed if mine is position else bool(order.filled) or order.leg == "add"
     if is_gone and position.settled and not mine.exposed:
         return "the position is closed"
