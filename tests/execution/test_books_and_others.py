@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Notify, Query, Reconcile
+from pipeline.execution.engine.effects import Notify, Place, Query, Reconcile
 from pipeline.execution.engine.state import PositionTold, TradeTold, TradingView
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, beyond_the_stop_of_all, held, stand, trades_of, two
@@ -127,6 +127,29 @@ def test_what_the_past_tells_was_filled_of_an_order_that_is_not_known_any_more_i
     last = TradeTold(told.exchange_id, "SELL", told.filled, PRICE, D(0), D(0), told.at)
     driver.recalled(told, trades=(*traded, last))
     assert held(driver) == {"macd": D("0.111"), "rsi": D("-0.111")}
+
+
+def test_what_one_has_closed_a_second_time_is_his_where_only_the_past_tells_of_the_first() -> None:
+    """The stop of all had closed it unheard. Nothing is in the books by then, and the newest entry of the side that is
+    held was another's, whose book has ended since."""
+    driver = two("short")
+    stop = driver.core.order(driver.position().stop_order)
+    leaves = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.journal()
+    watched = driver.one(Place).order
+    fired_at = driver.now
+    driver.seen(stop, "cancelled", at=fired_at)
+    for order, left in ((leaves, "-0.222"), (watched, "-0.111")):
+        driver.seen(order, "filled", order.quantity, average_price=PRICE, at=driver.now + 1)
+        driver.holds(left)
+    assert held(driver) == {}
+    fired = driver.told(stop, "filled", "0.111", algo=False, average_price=PRICE, at=fired_at)
+    closed = TradeTold(fired.exchange_id, "SELL", fired.filled, PRICE, D(0), D(0), fired_at)
+    driver.recalled(fired, trades=tuple(sorted((*trades_of(driver), closed), key=lambda one: one.at)))
+    assert held(driver) == {"macd": D("-0.111")}
+    order = driver.order("flatten")
+    assert (order.side, order.quantity, order.strategy) == ("BUY", D("0.111"), "macd")
 
 
 def test_what_the_past_tells_to_stand_is_in_doubt_no_more() -> None:

@@ -5,13 +5,13 @@ before its time is acted on. What follows from the answers is `rebuilding`'s; it
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.books import Books, carried, opened_as, view, without_past
+from pipeline.execution.engine.books import Books, carried, opened_as, total, view, without_past
 from pipeline.execution.engine.client_ids import leg_of
 from pipeline.execution.engine.effects import Query, Recall
 from pipeline.execution.engine.found_stop import with_stop
@@ -88,11 +88,24 @@ class Recaller:
         signals = self._signals_of(orders, event.signals)
         if self._memory.policy.netted:
             orders = [self._planned(one, signals.get(one.id)) for one in orders]
-        if not position.quantity:
-            return
+        if position.quantity:
+            self._find_again(position, orders, event, signals, now)
+
+    def _find_again(
+        self,
+        position: PositionRecord,
+        orders: list[OrderRecord],
+        event: ev.Recalled,
+        signals: Mapping[str, SignalView],
+        now: int,
+    ) -> None:
+        """Whose is what is held, and what belongs to it."""
         made = since_flat(position.quantity, [fill_of(one) for one in event.trades])
         position = without_past(position, orders, made, now)
         seen = _as_told(orders, event.orders, now)
+        if again := self._closed_again(position, seen, now):
+            self._memory.put(again)
+            return
         left = self._left(position, now)
         mended = rebuilt(position, seen, event.trades, signals, self._memory.policy.risk, left)
         if mended is None:
@@ -111,9 +124,21 @@ class Recaller:
         """What is in its books on the side of what is held, once all that is known by now is counted in them."""
         if not position.books:
             return ()
+        return tuple(one for one in self._carried(position, now).books if one.quantity * position.quantity > 0)
+
+    def _closed_again(self, position: PositionRecord, orders: Iterable[OrderRecord], now: int) -> PositionRecord | None:
+        """What is held where nothing is in the books, if it is what strategies have closed a second time: no entry has
+        opened that, and theirs are the orders that close it again."""
+        if position.books or not (self._memory.policy.netted and position.counted):
+            return None
+        known = self._carried(position, now)
+        if total(known.books) != position.quantity or not all(one.closing for one in known.books):
+            return None
+        return guarded(replace(known, ours=True, signal=None, opened_at=position.opened_at or now), orders)
+
+    def _carried(self, position: PositionRecord, now: int) -> PositionRecord:
         memory, symbol = self._memory, position.symbol
-        counted = carried(position, memory.of(symbol), memory.policy.arithmetic, memory.lot(symbol), now)
-        return tuple(one for one in counted.books if one.quantity * position.quantity > 0)
+        return carried(position, memory.of(symbol), memory.policy.arithmetic, memory.lot(symbol), now)
 
     def _planned(self, order: OrderRecord, signal: SignalView | None) -> OrderRecord:
         """An entry that was found again, with what its signal would have planned: its book is as its owner left it."""
