@@ -77,9 +77,8 @@ def wait_for_minutes(tm: "Opened", symbol: str) -> None:
     rules = SymbolStore(tm.db).get(tm.environment, symbol)
     if rules is None:
         raise UsageError(f"{symbol} is not known at {tm.environment}")
-    began = int(time() * SECOND)
-    window = wanted(step, began, tm.settings.history_days, to_ms(rules.onboarded), to_ms(rules.delivery))
-    while window is not None:
+    days, listed, delivered = tm.settings.history_days, to_ms(rules.onboarded), to_ms(rules.delivery)
+    while (window := wanted(step, int(time() * SECOND), days, listed, delivered)) is not None:
         known = SeriesStore(tm.db).get(key)
         if known is not None and not lacking(known, step, window):
             return

@@ -1,6 +1,7 @@
 """What the demo makes to look at: once, whatever interrupted it, and nothing of it where somebody has his own."""
 
 from collections.abc import Iterator
+from time import time
 from typing import Any
 
 import pytest
@@ -89,14 +90,17 @@ def test_shares_that_somebody_has_set_stay(tm: Opened) -> None:
 def test_minutes_that_are_still_fetched_are_waited_for(
     tm: Opened, filled: Tidemark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also by somebody who began later: then the oldest of them is not wanted any more."""
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
         naps.append(seconds)
+        assert len(naps) <= 2, "what is missing now nobody wants any more"
         if len(naps) == 2:
             filled.backfill("BTCUSDT", "1m", days=DAYS + 1)
 
     monkeypatch.setattr(examples, "sleep", nap)
+    monkeypatch.setattr(examples, "time", lambda: time() - 60 * (not naps))
     with Opened(tm.settings.model_copy(update={"history_days": DAYS + 1})) as longer:
         examples.wait_for_minutes(longer, "BTCUSDT")
     assert len(naps) == 2
