@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from tests.cli.conftest import Run
 def test_a_backfill_leaves_nothing_to_compute_and_other_settings_everything(tidemark: Run, db: Database[Any]) -> None:
     filled = tidemark("backfill", "BTCUSDT", "-i", "1h", "-i", "1d", "--days", "60", "--json")
     assert filled.exit_code == 0, filled.stderr
-    assert "indicators of 1,500 candles computed" in filled.stderr.replace("1,499", "1,500").replace("1,501", "1,500")
+    computed = int(re.search(r"indicators of 1,(\d+) candles computed", filled.stderr)[1])
+    assert 499 <= computed <= 502, "an hour and a day may have ended while they were fetched"
     assert db["signals"].count_documents({"source": "history"}) > 100
 
     nothing = tidemark("indicators", "--json")
