@@ -24,8 +24,9 @@ from pipeline.app.opened import Opened
 from pipeline.execution.engine.state import SignalView
 from pipeline.execution.runtime.documents import decision_document
 from pipeline.research.backtest.asked import Asked
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.record import Record
 from pipeline.settings import Settings
 from pipeline.store.account import PositionStore
 from pipeline.store.candles.frame import FRAME_SCHEMA

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.execution.runtime import documents
 from pipeline.research.backtest.asked import Asked
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
+from pipeline.research.backtest.record import Record
 from pipeline.research.explain.answer import Row, rows_of
 from pipeline.research.explain.each_own import each_own
 from pipeline.research.explain.heard import Decided, Heard, Judged, Stored
@@ -28,11 +29,11 @@ def journal_of(record: Record) -> list[Order]:
             filled.setdefault(entry.client_id, entry.time)
     made = []
     for one in record.orders.values():
-        born = documents.order_document(one, "sim", 1)
+        why, asked_at = record.why.get(one.id), to_datetime(one.created_at)
+        steps = [Transition(state="intended", at=asked_at, by="executor", detail=why)]
         if one.id in filled:
-            step = Transition(state="filled", at=to_datetime(filled[one.id]), by="stream")
-            born = born.model_copy(update={"history": [step]})
-        made.append(born)
+            steps.append(Transition(state="filled", at=to_datetime(filled[one.id]), by="stream"))
+        made.append(documents.order_document(one, "sim", 1).model_copy(update={"history": steps}))
     return made
 
 

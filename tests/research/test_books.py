@@ -17,6 +17,7 @@ from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.run import Backtest, run
 from pipeline.research.backtest.trades import trades_of
+from pipeline.research.explain.paper import paper_of
 from pipeline.settings import Portfolio
 from pipeline.timeline import HOUR, MINUTE, SECOND
 from schemas.signals import Kind, Side
@@ -95,27 +96,69 @@ def against(candles: Sequence[Candle], *, other: Kind = "trial", target: int | N
 RISES: Final[list[Candle]] = [(100_000, 100_300, 100_000, 100_300), *flat(100_300, 5)]
 FALLS: Final[list[Candle]] = [(100_000, 100_000, 99_850, 99_850), *flat(99_850, 5)]
 JUMPS: Final = flat(100_400, 5)
+BY_STOP, BY_TARGET = ("stop", "candle"), ("take-profit", "candle")
 SOARS: Final[list[Candle]] = [(100_000, 109_000, 100_000, 109_000), *flat(109_000, 5)]
 """By six ticks in a millisecond."""
 
 
 @pytest.mark.parametrize(
-    ("question", "at", "price"),
+    ("question", "at", "price", "end"),
     [
         # up by 300 from 25 s to 40 s; the order is there 100 ms after the price, which is 2 higher by then
-        pytest.param(against(RISES), 35_000, "100203", id="the stop of what faces the position"),
-        pytest.param(against(RISES, other="entry"), 35_000, "100203", id="a stop where they come to nothing"),
-        pytest.param(against(SOARS), 25_333, "100260.8", id="a stop that is passed within a millisecond"),
-        pytest.param(against(JUMPS), 1, "100401", id="a stop behind a gap"),
-        pytest.param(against(FALLS, target=1), 20_000, "99899.9", id="the target of what faces the position"),
+        pytest.param(against(RISES), 35_000, "100203", BY_STOP, id="the stop of what faces the position"),
+        pytest.param(against(RISES, other="entry"), 35_000, "100203", BY_STOP, id="a stop where they come to nothing"),
+        pytest.param(against(SOARS), 25_333, "100260.8", BY_STOP, id="a stop that is passed within a millisecond"),
+        pytest.param(against(JUMPS), 1, "100401", ("stop", "gap"), id="a stop behind a gap"),
+        pytest.param(against(FALLS, target=1), 20_000, "99899.9", BY_TARGET, id="its target"),
     ],
 )  # fmt: skip
 def test_what_only_the_executor_watches_ends_where_the_price_has_come_to_it(
-    question: Asked, at: int, price: str
+    question: Asked, at: int, price: str, end: tuple[str, str]
 ) -> None:
+    """And for a trader it is its stop, or its target, that ended it."""
     short, long = run(question).outcome.trades
     assert (short.strategy, short.closed_at) == ("other", BEGIN + 5 * MINUTE + at + 100)
     assert (short.exit_price, long.closed_at) == (Decimal(price), None)
+    assert (short.reason, short.decided_by) == end
+
+
+def test_what_settled_it_is_the_minute_in_which_that_was_seen() -> None:
+    """The order was filled in the next, which opened beyond the stop."""
+    question = against(RISES)
+    record = ExactRun(question).run()
+    *before, closed = record.ledger
+    record.ledger = [*before, replace(closed, time=closed.time + 30 * SECOND)]
+    (short,) = (one for one in trades_of(record, question) if one.side == "short")
+    assert (short.closed_at, short.reason, short.decided_by) == (BEGIN + 6 * MINUTE + 5 * SECOND + 100, *BY_STOP)
+
+
+def test_of_a_stop_and_a_target_that_only_the_executor_watches_one_minute_does_not_tell_which_came_first() -> None:
+    question = against([(100_000, 100_300, 99_850, 100_000), *flat(100_000, 5)], target=1)
+    long, short = question.signals
+    later = replace(short, at=short.at + MINUTE, fresh_until=short.at + 6 * MINUTE)  # it never had an order that waits
+    found = run(replace(question, signals=[long, later]))
+    ends = [(one.reason, one.decided_by) for outcome in found.outcomes for one in outcome.trades if one.side == "short"]
+    assert sorted(set(ends)) == [("stop", "assumption"), ("take-profit", "assumption")]
+
+
+def test_what_a_stop_has_left_of_its_own_ends_by_that_stop() -> None:
+    """It closed what all of them come to; the rest is closed at the market."""
+    sinks: list[Candle] = [(100_000, 100_000, 99_700, 99_700), *flat(99_700, 5)]
+    question = against(sinks)
+    record = ExactRun(question).run()
+    (long,) = (one for one in trades_of(record, question) if one.side == "long")
+    assert [record.orders[one].leg for one in long.orders] == ["entry", "stop", "flatten"]
+    assert (long.reason, long.decided_by) == ("stop", "candle")
+
+
+def test_what_ended_by_its_stop_did_so_for_explain_too_where_the_price_was_back_before_the_order_came() -> None:
+    touched = against([(100_000, 100_200, 99_850, 99_850), *flat(99_850, 5)])
+    (short,) = (one for one in paper_of(ExactRun(touched).run(), touched, {}).deals if one.side == "short")
+    (closed,) = short.closing
+    assert (closed.leg, closed.purpose, closed.trigger) == ("flatten", "stop", 100_200)
+    assert closed.price < 100_200
+    rows, _ = explained(touched, touched)
+    assert {one.strategy: (dict(one.by_cause), one.rest) for one in rows} == {"rule": ({}, 0), "other": ({}, 0)}
 
 
 @pytest.mark.parametrize("other", ["trial", "entry"])
@@ -150,8 +193,7 @@ def at_random(seed: int, count: int = 200) -> Asked:
 def test_no_book_outlives_its_stop_and_all_together_are_the_account(seed: int) -> None:
     question = at_random(seed)
     record = ExactRun(question).run()
-    market, said_by = question.minutes[BTC], {one.id: one for one in question.signals}
-    trades = trades_of(record.ledger, record.orders, said_by, question.minutes, question.instruments, books=True)
+    market, trades = question.minutes[BTC], trades_of(record, question)
     assert len(trades) > 10
     for trade in trades:
         planned = [one for one in map(record.orders.__getitem__, trade.orders) if one.plan is not None]
@@ -161,6 +203,8 @@ def test_no_book_outlives_its_stop_and_all_together_are_the_account(seed: int) -
         is_long = trade.side == "long"
         passed = market.low[held] <= max(stops) if is_long else market.high[held] >= min(stops)
         assert not passed.any(), trade
+        assert trade.reason in {"signal", "stop", "take-profit"}, trade
+        assert (trade.closed_at or 0) % MINUTE != 1 or trade.decided_by == "gap", trade
     assert not [one for one in trades if one.closed_at is None]
     gained = sum((one.profit for one in trades), Decimal(0))
     assert abs(gained - (record.equity[-1].equity - 10_000)) < Decimal("1e-12")

@@ -12,7 +12,8 @@ from pipeline.exchange.products.product import Product
 from pipeline.exchange.products.spot import SPOT
 from pipeline.exchange.products.um import UM
 from pipeline.research.backtest.asked import Asked
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
+from pipeline.research.backtest.record import Record
 from pipeline.research.backtest.run import run
 from pipeline.timeline import MINUTE
 from tests.contracts import BTC, BTC_COIN

@@ -511,7 +511,7 @@ def test_coins_are_explained_to_the_last_digit_of_the_money(live: Any, causes: s
     assert not causes or {"size", "fee", "late"} & found.by_cause.keys()
     assert len(rows) > 5
     record = ExactRun(live).run()
-    told = trades_of_coins(record.ledger, record.orders, {one.id: one for one in live.signals}, live)
+    told = trades_of_coins(record, live)
     assert [one.live for one in rows if one.live is not None and one.closed_at] == [
         rounded(one.profit) for one in told if one.closed_at
     ]

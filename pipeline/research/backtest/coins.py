@@ -23,10 +23,12 @@ from pipeline.execution.gateway.desk import DayStarts
 from pipeline.execution.gateway.reports_in import Market
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.curve import Flow
+from pipeline.research.backtest.ends import STILL_OPEN, end_of
 from pipeline.research.backtest.exchange import ACCOUNT
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.quiet import Barriers, Stake, barriers_between
-from pipeline.research.backtest.trades import ZERO, Trade, decided_by, reason_of
+from pipeline.research.backtest.record import Record
+from pipeline.research.backtest.trades import ZERO, Trade
 from pipeline.simulator.spot.account import Account
 from pipeline.simulator.spot.ledger import Fill
 from pipeline.simulator.spot.orders import STOP_LOSSES
@@ -175,24 +177,20 @@ def fills_of(ledger: Iterable[LedgerEntry]) -> Iterator[tuple[Fill, bool]]:
         yield fill, after is None or after.order_id != fill.order_id
 
 
-def trades_of_coins(
-    ledger: Iterable[LedgerEntry],
-    orders: Mapping[str, OrderRecord],
-    signals: Mapping[str, SignalView],
-    asked: Asked,
-) -> list[Trade]:
+def trades_of_coins(record: Record, asked: Asked) -> list[Trade]:
     """In the order in which they were opened; those that are still open have no end. What is left over is lost."""
-    holdings, found = Holdings(asked, orders), list[Trade]()
+    holdings, signals = Holdings(asked, record.orders), {one.id: one for one in asked.signals}
+    found: list[Trade] = []
     filled: dict[Whose, list[Fill]] = {}
     most: dict[Whose, Decimal] = {}
-    for fill, is_last in fills_of(ledger):
+    for fill, is_last in fills_of(record.ledger):
         whose = holdings.whose(fill)
         filled.setdefault(whose, []).append(fill)
         holdings.take(fill, is_last=is_last)
         most[whose] = max(most.get(whose, ZERO), holdings.held[whose])
         if not holdings.held[whose]:
-            found.append(_trade(filled.pop(whose), most.pop(whose), orders, signals, asked, is_over=True))
-    found += (_trade(filled[one], most[one], orders, signals, asked, is_over=False) for one in filled)
+            found.append(_trade(filled.pop(whose), most.pop(whose), record, signals, asked, is_over=True))
+    found += (_trade(filled[one], most[one], record, signals, asked, is_over=False) for one in filled)
     return sorted(found, key=lambda one: (one.opened_at, one.symbol))
 
 
@@ -214,20 +212,19 @@ def turnover_of_coins(ledger: Iterable[LedgerEntry]) -> float:
 def _trade(
     fills: list[Fill],
     most: Decimal,
-    orders: Mapping[str, OrderRecord],
+    record: Record,
     signals: Mapping[str, SignalView],
     asked: Asked,
     *,
     is_over: bool,
 ) -> Trade:
-    first, last = fills[0], fills[-1]
+    first, last, orders = fills[0], fills[-1], record.orders
     signal = signals[str(orders[first.client_id].signal)]
     named = dict.fromkeys(one.client_id for one in fills)
     sold = [one for one in fills if one.side == Side.SELL]
     entry, fees = _average(one for one in fills if one.side == Side.BUY), sum(map(_fee, fills), ZERO)
     gained = sum((one.turnover - one.quantity * entry for one in sold), ZERO)
-    reason = reason_of(last, orders) if is_over else "open"
-    of_it = [one for one in orders.values() if one.signal == signal.id]
+    reason, decided_by = end_of(fills, record, asked.minutes[first.symbol]) if is_over else STILL_OPEN
     return Trade(
         symbol=first.symbol,
         side="long",
@@ -244,7 +241,7 @@ def _trade(
         fees=fees,
         funding=ZERO,
         reason=reason,
-        decided_by=decided_by(reason, last, of_it, asked.minutes[first.symbol]),
+        decided_by=decided_by,
         orders=tuple(named),
     )
 

@@ -5,7 +5,6 @@ Time jumps from one thing that happens to the next: a signal, an answer, a price
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from heapq import heappop, heappush
@@ -34,7 +33,7 @@ from pipeline.execution.engine.events import (
 from pipeline.execution.engine.machine import Core
 from pipeline.execution.engine.rebuild import unexplained
 from pipeline.execution.engine.risk import ACCOUNT_LOSS, ACCOUNT_PROFIT, of_coin
-from pipeline.execution.engine.state import PROTECTING, BreakerView, OrderRecord, TradingView
+from pipeline.execution.engine.state import PROTECTING, TradingView
 from pipeline.execution.gateway import reports_in
 from pipeline.execution.gateway.orders_out import Gateway
 from pipeline.research.backtest.asked import Asked
@@ -46,7 +45,7 @@ from pipeline.research.backtest.likeness import groups_at
 from pipeline.research.backtest.margined import MarginedBooks
 from pipeline.research.backtest.market import HistoryMarket, Stance
 from pipeline.research.backtest.quiet import Range, first_event
-from pipeline.simulator.venue.ledger import LedgerEntry
+from pipeline.research.backtest.record import Marked, Record, Told
 from pipeline.simulator.venue.liquidation import Force
 from pipeline.simulator.venue.venue import Venue
 from pipeline.timeline import DAY, MINUTE, SECOND
@@ -58,41 +57,6 @@ _COMPARED_AFTER: Final = SECOND
 """Where the stream does not tell what an account is worth, the core is told by the next comparison."""
 _GIVE_UP: Final = 10 * MINUTE
 """Longer than this nothing is under way without news: what still is, waits for what cannot come here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """What the account was worth at a moment."""
-
-    at: int
-    equity: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Something the executor told a person."""
-
-    at: int
-    title: str
-    text: str
-
-
-@dataclass(slots=True)
-class Record:
-    """What happened in a run, as it happened."""
-
-    start: int
-    end: int
-    equity: list[Marked] = field(default_factory=list)
-    ledger: list[LedgerEntry] = field(default_factory=list)
-    orders: dict[str, OrderRecord] = field(default_factory=dict)
-    verdicts: dict[str, out.WriteVerdict] = field(default_factory=dict)
-    breakers: list[BreakerView] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
-    untold: int = 0
-    """Minutes that do not tell in which order things happened to the account."""
-    undecided: tuple[str, ...] = ()
-    """Signals that the end of the candles left without a decision."""
 
 
 class ExactRun:
@@ -264,8 +228,10 @@ class ExactRun:
     def _perform(self, effect: out.Effect) -> None:  # noqa: C901, PLR0912 - a table of effects
         record = self._record
         match effect:
-            case out.JournalIntent(order):
+            case out.JournalIntent(order, why):
                 record.orders[order.id] = order
+                if why is not None:
+                    record.why[order.id] = why
                 self._later(0, IntentJournaled(order.id))
             case out.JournalOrder(order):
                 record.orders[order.id] = order

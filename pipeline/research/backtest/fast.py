@@ -22,11 +22,12 @@ from pipeline.research.backtest.compiled import rules, tables
 from pipeline.research.backtest.compiled.marking import marked
 from pipeline.research.backtest.contracts import spec_of
 from pipeline.research.backtest.curve import Curve, Flow, Worth, curve_of_flows
+from pipeline.research.backtest.ends import DecidedBy, Reason
 from pipeline.research.backtest.exchange import assumed_fee
 from pipeline.research.backtest.likeness import alike_at
 from pipeline.research.backtest.minutes import Flags, Floats, Integers, Minutes
 from pipeline.research.backtest.summary import Results
-from pipeline.research.backtest.trades import DecidedBy, Reason, Trade
+from pipeline.research.backtest.trades import Trade
 from pipeline.simulator.venue.brackets import brackets_of
 from pipeline.timeline import DAY, MINUTE
 from schemas.symbols import Symbol

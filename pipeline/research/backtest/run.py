@@ -15,10 +15,11 @@ from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Inside
 from pipeline.research.backtest.coins import flows_of_coins, trades_of_coins, turnover_of_coins
 from pipeline.research.backtest.curve import Curve, Worth, curve_of, curve_of_flows
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.fast import Prepared
 from pipeline.research.backtest.minutes import Floats, Integers
 from pipeline.research.backtest.months import Month, months_of
+from pipeline.research.backtest.record import Record
 from pipeline.research.backtest.summary import Market, Results, Summary, results_of, summary_of
 from pipeline.research.backtest.trades import Trade, trades_of
 from pipeline.simulator.venue.ledger import Fill
@@ -192,9 +193,8 @@ def _by_executor(asked: Asked, progress: Callable[[int], None]) -> Outcome:
 
 
 def _of_contracts(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
-    instruments, signals = asked.instruments, {one.id: one for one in asked.signals}
+    instruments, trades = asked.instruments, trades_of(record, asked)
     fills = [one for one in record.ledger if isinstance(one, Fill)]
-    trades = trades_of(record.ledger, record.orders, signals, asked.minutes, instruments, books=asked.policy.books)
     curve = curve_of(record.ledger, asked.minutes, asked.sizes, asked.start, asked.end)
     turnover = sum((instruments[one.symbol].notional(one.quantity, one.price) for one in fills), Decimal())
     return trades, curve, float(turnover)
@@ -202,7 +202,7 @@ def _of_contracts(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve,
 
 def _of_coins(record: Record, asked: Asked) -> tuple[Sequence[Trade], Curve, float]:
     begun, flows = flows_of_coins(record.ledger, record.orders, asked)
-    trades = trades_of_coins(record.ledger, record.orders, {one.id: one for one in asked.signals}, asked)
+    trades = trades_of_coins(record, asked)
     curve = curve_of_flows(begun, flows, asked.minutes, asked.sizes, asked.start, asked.end)
     return trades, curve, turnover_of_coins(record.ledger)
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pipeline.exchange.products.instrument import Instrument
 from pipeline.execution.engine.books import reached_by
+from pipeline.research.backtest.ends import planned
 from schemas import orders as journal
 from schemas.signals import Side
 
@@ -127,26 +128,19 @@ def by_guards(sign: int, entering: Sequence[Leg], closing: Sequence[Leg]) -> lis
     """What left it. Where strategies hold a contract together, the exchange watches only what they come to, and the
     executor closes at the market what a stop left of its owner's: that is of the stop, where it says so, or where the
     stop had fired before, or the price was beyond it."""
-    planned = _planned(sign, entering)
-    return [_by_guard(one, sign, planned, closing) if one.leg == "flatten" else one for one in closing]
+    plans = _planned(sign, entering)
+    return [_by_guard(one, sign, plans, closing) if one.leg == "flatten" else one for one in closing]
 
 
 def _planned(sign: int, entering: Iterable[Leg]) -> dict[str, Decimal]:
-    """A stop never loosens; a target is that of the last."""
-    found: dict[str, Decimal] = {}
-    for one in entering:
-        if one.stop is not None:
-            found["stop"] = sign * max(sign * one.stop, sign * found.get("stop", one.stop))
-        if one.target is not None:
-            found["take_profit"] = one.target
-    return found
+    return planned(sign, ((one.stop, one.target) for one in entering))
 
 
-def _by_guard(leg: Leg, sign: int, planned: Mapping[str, Decimal], closing: Iterable[Leg]) -> Leg:
+def _by_guard(leg: Leg, sign: int, plans: Mapping[str, Decimal], closing: Iterable[Leg]) -> Leg:
     fired = {(one.leg, one.trigger) for one in closing if one.at <= leg.at}
     guards: tuple[tuple[Guard, int], ...] = (("stop", -sign), ("take_profit", sign))
     for guard, way in guards:
-        level = planned.get(guard)
+        level = plans.get(guard)
         is_beyond = level is not None and leg.is_priced and way * (leg.price - level) >= 0
         is_said = level is not None and leg.why is not None and reached_by(leg.why) == guard
         if is_said or is_beyond or (guard, level) in fired:

@@ -9,7 +9,7 @@ from pipeline.execution.engine.state import DECIDED, ENTERING, DecisionView, Ord
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.by_book import by_book
 from pipeline.research.backtest.coins import trades_of_coins
-from pipeline.research.backtest.exact import Record
+from pipeline.research.backtest.record import Record
 from pipeline.research.backtest.trades import Trade, trades_of
 from pipeline.research.explain.deals import ZERO, Deal, Leg, by_guards, crumbs, gained, gained_of_coins, left_of_coins
 from pipeline.research.explain.heard import Decided, Heard, Judged
@@ -33,12 +33,7 @@ def paper_of(record: Record, asked: Asked, signals: Mapping[str, Heard]) -> Pape
         name: Judged(one.verdict, one.reason, None if one.decision is None else one.decision.at, _decided(one.decision))
         for name, one in record.verdicts.items()
     }
-    instruments = asked.instruments
-    said = {one.id: one for one in asked.signals}
-    if asked.product.arithmetic.is_borrowed:
-        found = trades_of(record.ledger, record.orders, said, asked.minutes, instruments, books=asked.policy.books)
-    else:
-        found = trades_of_coins(record.ledger, record.orders, said, asked)
+    found = (trades_of if asked.product.arithmetic.is_borrowed else trades_of_coins)(record, asked)
     fills = _fills(record, asked)
     made = [
         _deal(
@@ -85,7 +80,7 @@ def _deal(
     asked: Asked,
 ) -> Deal:
     one, sign = asked.instruments[trade.symbol], 1 if trade.side == "long" else -1
-    legs = [_leg(name, fills[name], record.orders.get(name), verdicts, signals, one) for name in trade.orders]
+    legs = [_leg(name, fills[name], record, verdicts, signals, one) for name in trade.orders]
     entering = [each for each in legs if each.leg in ENTERING]
     closing = by_guards(sign, entering, [each for each in legs if each.leg not in ENTERING])
     held, gross = left_of_coins(entering, closing), trade.gross
@@ -117,12 +112,12 @@ def _deal(
 def _leg(
     name: str,
     fills: Iterable[Fill | CoinFill],
-    order: OrderRecord | None,
+    record: Record,
     verdicts: Mapping[str, Judged],
     signals: Mapping[str, Heard],
     one: Instrument,
 ) -> Leg:
-    listed = list(fills)
+    listed, order = list(fills), record.orders.get(name)
     price = one.average_entry((each.quantity, each.price) for each in listed)
     kept = sum((each.fee for each in listed if isinstance(each, CoinFill) and each.fee_asset == each.base), ZERO)
     signal = None if order is None else order.signal
@@ -145,6 +140,7 @@ def _leg(
         late=None if heard is None or decided is None else decided.at - heard.at,
         equity=None if decided is None else decided.equity,
         bound=None if decided is None else decided.bound,
+        why=record.why.get(name),
         stop=plan.stop_price if plan else None,
         target=plan.take_profit_price if plan else None,
     )

@@ -40,9 +40,10 @@ from pipeline.execution.runtime import executor as runtime
 from pipeline.execution.runtime.opening import identify
 from pipeline.research.backtest.asked import Asked
 from pipeline.research.backtest.assumptions import Assumptions
-from pipeline.research.backtest.exact import ExactRun, Record
+from pipeline.research.backtest.exact import ExactRun
 from pipeline.research.backtest.funding import schedule_of
 from pipeline.research.backtest.minutes import Minutes
+from pipeline.research.backtest.record import Record
 from pipeline.research.backtest.run import run
 from pipeline.settings import Risk
 from pipeline.simulator.handle import Simulator
