@@ -12,7 +12,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,23 +21,21 @@ import ccxt
 from pymongo import UpdateOne
 
 from bench import budgets
+from bench.backfill_ways import SAYS, UNLIMITED
 from bench.filling import client_at, fill, soon
 from bench.table import Row
-from pipeline.app.wiring import derivation_of
 from pipeline.exchange import market as market_module
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
-from pipeline.history.backfill import FETCHERS, SERIES_AT_ONCE, Backfill
-from pipeline.history.listing import Wanted, wanted_series
+from pipeline.history.backfill import FETCHERS, Backfill
+from pipeline.history.listing import wanted_series
 from pipeline.history.report import SeriesReport
-from pipeline.settings import load
 from pipeline.simulator.handle import Simulator
 from pipeline.store import connect
 from pipeline.store.mongod.launch import Limits, any_free_port
 from pipeline.store.mongod.server import Server
 from pipeline.store.prepare import prepare
-from pipeline.store.symbols import SymbolStore
 from pipeline.timeline import DAY, MINUTE, Window, interval
 
 PAGE = UM.klines.page
@@ -47,20 +44,7 @@ MEMORY_LIMIT_MB = 600
 MEMORY_SERIES = 50
 MEMORY_SECONDS = 45
 """After so long the fifty series are left as they are; the note says how far they came and if the peak still grew."""
-UNLIMITED = 10**9
 PREFECT_DAYS = 100
-FLOW = """
-import json, sys, time
-from dataclasses import replace
-from pipeline.exchange import environments
-environments.ENVIRONMENTS = {"sim": replace(environments.SIM, weight_limit=10**9)}
-from prefect.testing.utilities import prefect_test_harness
-from flows.backfill import BackfillChoice, backfill
-with prefect_test_harness(server_startup_timeout=120):
-    began = time.perf_counter()
-    backfill(BackfillChoice(symbols=json.loads(sys.argv[1]), intervals=["1m"], days=int(sys.argv[2]), source="rest"))
-    print("seconds", time.perf_counter() - began)
-"""
 
 
 def run(quick: bool) -> list[Row]:
@@ -125,14 +109,14 @@ def memory(uri: str, days: int, series: int = MEMORY_SERIES) -> Row:
 
 
 def prefect_overhead(uri: str, days: int) -> Row:
-    """The same three series, with their indicators and signals, with and without Prefect, each in its turn on an empty
-    database."""
+    """The same three series, with all that belongs to them, with and without Prefect, each in its turn on an empty
+    database; then again, where nothing is left but what a run takes by itself."""
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     with Simulator.start(lifted_limits=True) as simulator, client_at(simulator.url) as client:
         client.weight.limit = UNLIMITED
         _remember(client, symbols, days)
-        plain = _plain_seconds(uri, client, symbols, days)
-        flow = _flow_seconds(uri, simulator.url, symbols, days)
+        plain, plain_again = _seconds("plain", uri, simulator.url, symbols, days)
+        flow, flow_again = _seconds("flow", uri, simulator.url, symbols, days)
     return Row(
         group=GROUP,
         name=f"the flow's time over the plain one's, 3 x {days} days of 1m",
@@ -140,7 +124,8 @@ def prefect_overhead(uri: str, days: int) -> Row:
         unit="x",
         at_most=1.05,
         lower_is_better=True,
-        note=f"{flow:.1f} s with Prefect, {plain:.1f} s without: candles, indicators, signals",
+        note=f"{flow:.1f} s with Prefect, {plain:.1f} s without: candles, mark prices, indicators, signals; the same "
+        f"again, nothing to fetch: {flow_again:.2f} and {plain_again:.2f} s",
     )
 
 
@@ -247,28 +232,8 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _plain_seconds(uri: str, client: RestClient, symbols: list[str], days: int) -> float:
-    """What a task of the flow does, in as many threads."""
-    with connect.client(uri) as mongo, ThreadPoolExecutor(SERIES_AT_ONCE) as threads:
-        mongo.drop_database("bench")
-        began = time.perf_counter()
-        prepare(mongo["bench"])
-        market, derivation = MarketData(client), derivation_of(load(), mongo["bench"])
-        SymbolStore(mongo["bench"]).save(market.symbols())
-        with Backfill(mongo["bench"], market) as work:
-
-            def whole(one: Wanted) -> None:
-                work.fill(one, days, "rest")
-                (derived,) = derivation.bring_up_all([one.key], client.clock.now())
-                if derived.failure is not None:
-                    raise RuntimeError(derived.failure)
-
-            list(threads.map(whole, wanted_series(symbols, ["1m"], market.symbols(), "sim")))
-        return time.perf_counter() - began
-
-
-def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
-    """The flow in a process and with a Prefect server of its own; the server's start does not count."""
+def _seconds(way: str, uri: str, url: str, symbols: list[str], days: int) -> list[float]:
+    """Of that way of `bench.backfill_ways`, on an empty database: the first time, and again."""
     with connect.client(uri) as mongo:
         mongo.drop_database("bench")
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
@@ -281,9 +246,8 @@ def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
             "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }
-        listed = "[" + ", ".join(f'"{symbol}"' for symbol in symbols) + "]"
         done = subprocess.run(
-            [sys.executable, "-c", FLOW, listed, str(days)],
+            [sys.executable, "-m", "bench.backfill_ways", way, str(days), *symbols],
             env={**os.environ, **settings},
             cwd=folder,
             capture_output=True,
@@ -291,4 +255,4 @@ def _flow_seconds(uri: str, url: str, symbols: list[str], days: int) -> float:
             check=True,
             timeout=900,
         )
-    return float(done.stdout.split("seconds")[-1])
+    return [float(line.removeprefix(SAYS)) for line in done.stdout.splitlines() if line.startswith(SAYS)]

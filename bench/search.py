@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 from pymongo.database import Database
 
-from bench.research import BEGIN, PEERS, QUARTER, STOP_ATR, question, walk
+from bench.research import BEGIN, PEERS, QUARTER, STOP_ATR, compile_rules, question, walk
 from bench.store import mongod
 from bench.table import Row
 from pipeline.app.trying import try_all, workers_of
@@ -62,6 +62,7 @@ class Took:
 def run(quick: bool) -> list[Row]:
     """With one and with two, then beside others."""
     symbols, days, trials, few = (2, 30, 40, 20) if quick else (10, 300, 1_000, 200)
+    compile_rules()
     judged = trials_over(symbols, days)
     points = points_of(judged, few)
     bare = min(cores_of(judged, points[:5]) / 5, cores_of(judged, points) / few)
