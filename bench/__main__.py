@@ -39,6 +39,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.quick and arguments.page:
         parser.error("--quick is a smoke test: its figures are not for the page")
+    if arguments.only and arguments.page:
+        parser.error("--only would leave the page without the tables of all other groups: put in its rows by hand")
     console = Console(width=None if sys.stdout.isatty() else 180)
     begun = perf_counter()
     try:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ANSWERS = ("yes", "no", "not measured")
-OLDER = "## A run of 2026-11-20"
-"""What was measured then stands below, as it was."""
+RUN = "A run of 2026-11-28"
+"""What the bench itself has written stands below, and is counted together."""
 
 
 def goals() -> dict[str, Counter[str]]:
     """By heading, how many goals are met, missed and not measured."""
     found: dict[str, Counter[str]] = {}
     heading, columns = "", list[str]()
-    for line in PAGE.read_text(encoding="utf-8").partition(OLDER)[0].splitlines():
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [one.strip() for one in line.split("|")[1:-1]]
         if line.startswith("#"):
-            heading = line.lstrip("# ")
+            heading = RUN if heading == RUN else line.lstrip("# ")
         elif not cells:
             columns = []
         elif not columns:
@@ -25,8 +25,9 @@ def goals() -> dict[str, Counter[str]]:
         elif {"goal", "target"} & set(columns) and not set(line) <= set("|-"):
             row = dict(zip(columns, cells, strict=True))
             if row.get("goal", row.get("target")):
-                assert row["met"] in ANSWERS, line
-                found.setdefault(heading, Counter())[row["met"]] += 1
+                met = row["met"].lower()  # the bench writes NO
+                assert met in ANSWERS, line
+                found.setdefault(heading, Counter())[met] += 1
             else:
                 assert row["met"] == "", f"met, and no goal: {line}"
     return found

@@ -43,3 +43,15 @@ def test_a_group_that_dies_makes_the_exit_code_another(
     monkeypatch.setattr(command, "measure", lambda *_, **__: ([], {"store": 1.0}, dead))
     assert command.main() == code
     assert ("without a result, see above: store" in capsys.readouterr().out) is bool(dead)
+
+
+@pytest.mark.parametrize("beside", [["--quick"], ["--only", "store"]])
+def test_the_page_is_given_the_figures_of_all_groups_and_no_others(
+    beside: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["python -m bench", "--page", *beside])
+    monkeypatch.setattr(command, "leaving_nothing", nullcontext)
+    monkeypatch.setattr(command, "measure", lambda *_, **__: pytest.fail("nothing is measured for it"))
+    with pytest.raises(SystemExit, match="2"):
+        command.main()
+    assert f"{beside[0]} " in capsys.readouterr().err
