@@ -10,8 +10,8 @@ from tests.execution.model import SYMBOL, UNHEARD
 
 
 def check_closing(schedule: World, entry: OrderRecord) -> None:
-    """Nothing is added to what is being closed."""
-    held = schedule.journal.positions.get(SYMBOL)
+    """Nothing is added to what is being closed, as the executor has handed it to its journal: that may be behind."""
+    held = schedule.handed
     if held is not None and held.closing and held.quantity:
         schedule.wrongs.append(f"sent while the position is being closed: {entry} {held}")
 
@@ -50,11 +50,10 @@ def check_abandoned(schedule: World, order: OrderRecord) -> None:
 
 
 def count_end(schedule: World, handed: PositionRecord) -> None:
-    """Of each end that is handed to the journal."""
-    if schedule.policy.books:
-        return  # each book's end is told, and not the position's
+    """Of each end that is handed to the journal: with books that of each is told, and not the position's."""
     old, schedule.handed = schedule.handed, handed
-    schedule.ends_handed += old is not None and old.managed and not old.goes_on_as(handed)
+    has_ended = old is not None and old.managed and not old.goes_on_as(handed)
+    schedule.ends_handed += has_ended and not schedule.policy.books
 
 
 def check_end(schedule: World, old: PositionRecord | None, new: PositionRecord) -> None:
