@@ -11,6 +11,7 @@ from pipeline.execution.engine.effects import JournalIntent, Place, Query, Query
 from pipeline.execution.engine.state import OrderTold, PositionTold
 from pipeline.timeline import DAY, MINUTE, SECOND
 from tests.execution.driver import POLICY, PRICE, SYMBOL, Driver, T, trade
+from tests.execution.of_books import BOOKS
 
 GONE = POLICY.surely_gone
 FLAT = PositionTold(SYMBOL, Decimal(0), Decimal(0))
@@ -372,6 +373,27 @@ def test_a_stop_that_is_unknown_and_not_needed_any_more_is_given_up():
     driver(ev.OrderNotFound(stop.id, driver.now + GONE), GONE)
     assert driver.state("stop") == "abandoned"
     assert order.quantity
+
+
+@pytest.mark.parametrize("every", [5 * SECOND, None], ids=["of what has fired nobody tells", "it is told"])
+def test_a_stop_that_was_given_up_is_asked_for_with_each_comparison_where_nobody_tells_that_it_has_fired(every):
+    """It came late, and had fired when it was asked for: its order has closed what somebody else held by then."""
+    driver = Driver(replace(BOOKS, look_at_stops_every=every))
+    held = driver.filled().quantity
+    driver.journal()
+    stop = driver.one(Place).order
+    driver(ev.OrderUnknown(stop.id, "timeout"))
+    driver.holds(0)
+    driver(ev.OrderNotFound(stop.id, driver.now + GONE), GONE)
+    assert driver.state("stop") == "abandoned"
+    asked = set() if every is None else {stop.id}
+    for _ in range(2):
+        driver.snapshot()
+        assert {one.order.id for one in driver.got(Query)} == asked
+    driver(ev.OrderSeen(driver.told(stop, "filled", held, quantity=held, average_price=stop.trigger_price), "query"))
+    assert (driver.state("stop"), driver.order("stop").filled) == ("filled", held)
+    driver.snapshot()
+    assert driver.got(Query) == []
 
 
 def test_a_close_that_is_unknown_is_proven_absent_before_there_is_another():

@@ -494,7 +494,7 @@ class Reports:
         for order in list(self._memory.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
                 self._missing(order, now)
-            elif order.forgotten and order.id not in listed:
+            elif order.id not in listed and (order.forgotten or self._may_have_come_late(order)):
                 self._memory.emit(Query(order))
             if _unpaid(order) and not order.algo:
                 self._ask_what_was_paid(order)
@@ -514,6 +514,12 @@ class Reports:
             self._adopt(told, "reconcile", now)
         elif not identity.other(told.id):
             self._memory.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
+
+    def _may_have_come_late(self, order: OrderRecord) -> bool:
+        """Whether it was given up, and may have fired by then: where nobody tells of that, it looks as if it had never
+        arrived until its order is placed."""
+        untold = self._memory.policy.netted and self._memory.policy.look_at_stops_every is not None
+        return untold and order.algo and order.state == "abandoned" and order.attempts > 0
 
     def _not_listed(self, listed: Collection[str], asof: int, now: int) -> None:
         """What could rest, and does not. It may have been filled since it was looked for: only what is read from now on
