@@ -10,9 +10,10 @@ from tests.execution.model import SYMBOL, UNHEARD
 
 
 def check_closing(schedule: World, entry: OrderRecord) -> None:
-    """Nothing is added to what is being closed, as the executor has handed it to its journal: that may be behind."""
+    """Nothing is added to what is being closed, as the executor has handed it to its journal, which may be behind; but
+    for what leaves in the moment in which that is decided."""
     held = schedule.handed
-    if held is not None and held.closing and held.quantity:
+    if held is not None and held.closing and held.quantity and schedule.closing_since < schedule.exchange.now:
         schedule.wrongs.append(f"sent while the position is being closed: {entry} {held}")
 
 
@@ -52,6 +53,8 @@ def check_abandoned(schedule: World, order: OrderRecord) -> None:
 def count_end(schedule: World, handed: PositionRecord) -> None:
     """Of each end that is handed to the journal: with books that of each is told, and not the position's."""
     old, schedule.handed = schedule.handed, handed
+    if handed.closing and not (old and old.closing):
+        schedule.closing_since = schedule.exchange.now
     has_ended = old is not None and old.managed and not old.goes_on_as(handed)
     schedule.ends_handed += has_ended and not schedule.policy.books
 

@@ -94,6 +94,8 @@ class World(ABC):
         """How many the executor has handed to its journal, which may take its time."""
         self.handed: PositionRecord | None = None
         """What it has handed to it last."""
+        self.closing_since = 0
+        """When it has handed to it that what is held is to be closed."""
         self.settled: tuple[int, Decimal] | None = None
         """When the contract ended, and what of ours was held then, if the journal had it."""
         self.firing: set[int] = set()
