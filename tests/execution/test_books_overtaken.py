@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Cancel, JournalIntent, Place
+from pipeline.execution.engine.effects import Cancel, JournalIntent, Place, QueryPositions
 from pipeline.execution.engine.state import TradingView
 from tests.execution.driver import PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, held, stand, two
@@ -66,6 +66,19 @@ def test_what_its_stop_closes_beyond_its_book_is_of_what_its_entry_opens_meanwhi
         is_awaited = step == 1 and entry is filled[told[2]][0]
         assert [one.order.id for one in driver.got(Cancel)] == [entry.id] * is_awaited
     assert held(driver) == {"rsi": D("0.111"), "macd": entry.quantity - trial}
+
+
+def test_the_position_is_asked_for_where_the_price_is_beyond_a_stop_of_all_that_was_to_stand_in_for_another() -> None:
+    """The one before is not known any more: it may have fired, and a close of one book's own would open something."""
+    driver = two("short")
+    stop = driver.core.order(driver.position().stop_order)
+    driver.core._memory.doubt(stop, driver.now)
+    driver(ev.OrderNotFound(stop.id, driver.now), 1)
+    driver.holds(driver.position().quantity, by="query")
+    driver.journal()
+    again = next(one.order for one in driver.got(Place) if one.order.close_position)
+    driver(ev.OrderRejected(again.id, -2021, "would trigger"), 1)
+    assert driver.got(QueryPositions)
 
 
 def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:

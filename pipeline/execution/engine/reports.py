@@ -182,12 +182,15 @@ class Reports:
             self._memory.hold(order.symbol, pace, now + self._memory.policy.retry_after)
 
     def _overtaken(self, order: OrderRecord) -> None:
-        """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is."""
+        """The price was beyond it before it stood: what it is of is closed; of several those whose stop it is. The one
+        for all before it may have done that, which a close that may open something would not find out."""
         reason = overtaken(order.leg)
         position = self._memory.moved_by(order)
         if not position.books:
             self._close(position, reason)
             return
+        if order.close_position and len(position.books) > 1:
+            self._memory.emit(QueryPositions(order.symbol))
         mine = book_of(position, order)
         for book in position.books:
             price = book.stop_price if order.leg == "stop" else book.take_profit_price
