@@ -12,6 +12,9 @@ from pymongo.database import Database
 
 from tests.cli.conftest import Run
 
+OF_THE_NEWEST = 1
+"""What is said of a candle is left to the live side for five minutes, which may be over when it is looked at again."""
+
 
 def test_a_backfill_leaves_nothing_to_compute_and_other_settings_everything(tidemark: Run, db: Database[Any]) -> None:
     filled = tidemark("backfill", "BTCUSDT", "-i", "1h", "-i", "1d", "--days", "60", "--json")
@@ -23,7 +26,8 @@ def test_a_backfill_leaves_nothing_to_compute_and_other_settings_everything(tide
     nothing = tidemark("indicators", "--json")
     assert nothing.exit_code == 0, nothing.stderr
     rows = {row["interval"]: row for row in json.loads(nothing.stdout)}
-    assert {code: (row["written"], row["new"]) for code, row in rows.items()} == {"1d": (0, 0), "1h": (0, 0)}
+    assert {code: row["written"] for code, row in rows.items()} == {"1d": 0, "1h": 0}
+    assert all(row["new"] <= OF_THE_NEWEST for row in rows.values())
 
     everything = tidemark("indicators", "btcusdt", "-i", "1h", "--json", TIDEMARK_INDICATORS__RSI="9")
     (row,) = json.loads(everything.stdout)
@@ -71,7 +75,7 @@ def test_what_other_strategies_found_is_named_before_it_is_withdrawn(
     assert db["signals"].count_documents(found) == 0
     assert tidemark("indicators", "--json", **one).stderr == "", "it is said once"
     assert tidemark("indicators", "--json", **two).exit_code == 0
-    assert db["signals"].count_documents(found) == stored, "and they are back"
+    assert stored <= db["signals"].count_documents(found) <= stored + OF_THE_NEWEST, "and they are back"
 
 
 def test_nothing_stored_is_no_fault_and_an_unknown_symbol_is_one(tidemark: Run) -> None:
