@@ -182,8 +182,8 @@ class Exchange:
         but = self.added_by_hand
         naked = self.position and not self.protected(but) and not self.is_closing(but)
         unheard = unheard or self.now - self.fired_at < ON_ITS_WAY
-        protects = order.kind == "STOP_MARKET" and self._reduces(order.side) and not self.is_by_hand()
-        if by_us and protects and naked and not unheard:
+        protected = self._covers(order, but) and not self.is_by_hand()
+        if by_us and protected and naked and not unheard:
             self.naked_by_cancel.append(client_id)
         return order
 
