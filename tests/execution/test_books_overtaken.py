@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Place, QueryPositions
-from pipeline.execution.engine.state import TradingView
+from pipeline.execution.engine.state import PositionTold, TradingView
 from tests.execution.driver import PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, held, stand, two
 
@@ -79,6 +79,22 @@ def test_the_position_is_asked_for_where_the_price_is_beyond_a_stop_of_all_that_
     again = next(one.order for one in driver.got(Place) if one.order.close_position)
     driver(ev.OrderRejected(again.id, -2021, "would trigger"), 1)
     assert driver.got(QueryPositions)
+
+
+def test_the_books_stay_where_what_is_told_of_the_position_is_of_before_a_fill_that_is_known() -> None:
+    """Between two closes it lay the other way for a moment, on which no strategy holds anything any more."""
+    driver = two("short")
+    began = driver.now
+    exits = driver.sent(name="x", kind="exit", at=T + 2, fresh_until=T + 600_000)
+    driver(ev.PriceSeen(SYMBOL, D(61_201), driver.now))
+    driver.journal()
+    back = driver.one(Place).order
+    assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "rsi")
+    driver.seen(back, "filled", "0.111", average_price=D(61_201), at=began + 20)
+    for at, quantity in ((began + 10, "-0.089"), (began + 20, "0.022")):
+        driver(ev.PositionsSeen((PositionTold(SYMBOL, D(quantity), D(61_201)),), at, "stream"), 1)
+    driver.seen(exits, "partially_filled", "0.2", average_price=D(61_201), at=began + 10)
+    assert held(driver) == {"macd": D("0.022")}
 
 
 def test_one_that_waits_to_be_closed_keeps_no_other_strategy_waiting() -> None:

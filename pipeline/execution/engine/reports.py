@@ -411,7 +411,8 @@ class Reports:
         side = side_of(told.quantity)
         if old.managed and old.side == side:
             return new
-        if any(one.side == side for one in old.books):
+        is_before = asof < max(old.entered_at, old.reduced_at)
+        if any(one.side == side or is_before for one in old.books):
             return replace(new, ours=True, side=side, signal=None, opened_at=None, closing=None)
         entry = next((one for one in self._memory.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
         if entry is not None and not (old.is_theirs and old.side == side):
