@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.execution.engine import events as ev
-from pipeline.execution.engine.effects import Notify, Place, Query, Reconcile
+from pipeline.execution.engine.effects import Notify, Place, Query, Recall, Reconcile
 from pipeline.execution.engine.state import PositionTold, TradeTold, TradingView
 from tests.execution.driver import IDENTITY, PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, beyond_the_stop_of_all, held, stand, trades_of, two
@@ -24,13 +24,17 @@ def test_what_the_exchange_liquidates_is_taken_pro_rata_once_it_is_sure() -> Non
     assert held(driver) == {"macd": D("0.148"), "rsi": D("0.074")}
 
 
-def test_what_a_stop_has_closed_that_the_exchange_had_forgotten_is_its_owners() -> None:
+@pytest.mark.parametrize("stood", [True, False], ids=["it had stood", "it came late, and nobody tells of it"])
+def test_what_a_stop_has_closed_that_was_given_up_is_its_owners(stood: bool) -> None:
     """It is asked for with each comparison: before what is missing is taken from all, its answer is there."""
     driver = two()
     near = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy == "macd")
     driver.core._memory.doubt(near, driver.now)
     driver(ev.OrderNotFound(near.id, driver.now), 1)
     assert driver.core.order(near.id).forgotten
+    if not stood:
+        driver.core._memory.policy = replace(BOOKS, look_at_stops_every=600_000)
+        driver.core._memory.keep(replace(driver.core.order(near.id), exchange_id=None))
     driver.holds("0.111", by="query")
     for _ in range(2):
         driver.wait(2_500)
@@ -200,6 +204,28 @@ def test_what_nobody_can_name_may_have_been_traded_by_a_stop_that_fires_at_its_p
     driver(ev.FillsSeen(SYMBOL, (sold,), T, driver.now))
     driver(ev.PositionsSeen((PositionTold(SYMBOL, D(0), D(0)),), driver.now, "query"))
     assert driver.core.order(entry.id).state == taken
+
+
+def test_what_somebody_sells_is_his_where_our_fill_after_it_is_told_before_it() -> None:
+    """The answer to our entry comes before the stream tells of him: for a moment the position is older than a fill."""
+    driver = Driver(BOOKS)
+    held_of_it = driver.protected(kind="trial").quantity
+    stand(driver)
+    entry = driver.sent(name="e", at=T + 2, fresh_until=T + 600_000)
+    sold_at, driver.now = driver.now, driver.now + 30
+    bought = driver.told(entry, "filled", entry.quantity, average_price=PRICE, at=sold_at + 10)
+    driver(ev.OrderSeen(bought, "answer"))
+    for at, quantity in ((sold_at, held_of_it - 1), (sold_at + 10, held_of_it - 1 + entry.quantity)):
+        driver(ev.PositionsSeen((PositionTold(SYMBOL, quantity, PRICE),), at, "stream"), 1)
+    past = sorted(
+        (*trades_of(driver), TradeTold(900, "SELL", D(1), PRICE, D(0), D(0), sold_at)), key=lambda one: one.at
+    )
+    for _ in range(3):
+        driver.wait(6_000)
+        if driver.got(Recall):
+            driver.recalled(bought, trades=past)
+        driver.snapshot([driver.told(one) for one in driver.core.orders() if one.stands], quantity)
+    assert (driver.position().ours, driver.position().books) == (False, ())
 
 
 def test_what_nobody_can_name_is_of_the_order_in_doubt_whose_quantity_it_has() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.execution.engine import events as ev
 from pipeline.execution.engine.effects import Cancel, JournalIntent, Place, QueryPositions
-from pipeline.execution.engine.state import PositionTold, TradingView
+from pipeline.execution.engine.state import OrderRecord, PositionTold, TradingView
 from tests.execution.driver import PRICE, SYMBOL, Driver, T, signal
 from tests.execution.of_books import BOOKS, RSI, D, held, stand, two
 
@@ -41,12 +41,11 @@ def test_what_was_closed_beyond_its_book_is_its_own_to_close_again_and_not_anoth
     assert (back.side, back.quantity, back.strategy) == ("BUY", D("0.111"), "macd")
 
 
-@pytest.mark.parametrize("told", [(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1), (2, 1, 0)])
-def test_what_its_stop_closes_beyond_its_book_is_of_what_its_entry_opens_meanwhile(told: tuple[int, ...]) -> None:
-    """The exchange had forgotten the stop for a while, and another stands at its price: both fire around the entry that
-    rested. Until its end is known nothing is taken from the other strategy, and nobody waits for it longer."""
-    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": "limit"})))
-    trial = driver.protected(kind="trial").quantity
+def two_stops_and_an_entry(entry_order: str) -> tuple[Driver, list[OrderRecord]]:
+    """The exchange had forgotten the stop of a book for a while, and another stands at its price; an entry of the same
+    strategy has left."""
+    driver = Driver(replace(BOOKS, risk=BOOKS.risk.model_copy(update={"entry_order": entry_order})))
+    driver.protected(kind="trial")
     driver.protected(**RSI, atr=D(600))
     stand(driver)
     first = next(one for one in driver.core.orders() if one.leg == "stop" and one.strategy and one.unsettled)
@@ -55,17 +54,49 @@ def test_what_its_stop_closes_beyond_its_book_is_of_what_its_entry_opens_meanwhi
     driver.journal()
     again = driver.one(Place).order
     driver.seen(again)
-    entry = driver.sent(name="e", price=PRICE - 100, at=T + 2, fresh_until=T + 900_000)
+    return driver, [first, again, driver.sent(name="e", price=PRICE - 100, at=T + 2, fresh_until=T + 900_000)]
+
+
+@pytest.mark.parametrize("told", [(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1), (2, 1, 0)])
+def test_what_its_stop_closes_beyond_its_book_is_of_what_its_entry_opens_meanwhile(told: tuple[int, ...]) -> None:
+    """Both stops fire around the entry that rested. Until its end is known nothing is taken from the other strategy,
+    and nobody waits for it longer."""
+    driver, (first, again, entry) = two_stops_and_an_entry("limit")
     driver.seen(entry)
     began, driver.now = driver.now, driver.now + 10
-    filled = [(first, trial), (entry, entry.quantity), (again, trial)]
+    filled = [first, entry, again]
     for step, each in enumerate(told):
-        order, quantity = filled[each]
-        driver.seen(order, "filled", quantity, average_price=PRICE - 100, at=began + each)
+        driver.seen(filled[each], "filled", filled[each].quantity, average_price=PRICE - 100, at=began + each)
         assert held(driver)["rsi"] == D("0.111")
-        is_awaited = step == 1 and entry is filled[told[2]][0]
+        is_awaited = step == 1 and entry is filled[told[2]]
         assert [one.order.id for one in driver.got(Cancel)] == [entry.id] * is_awaited
-    assert held(driver) == {"rsi": D("0.111"), "macd": entry.quantity - trial}
+    assert held(driver) == {"rsi": D("0.111"), "macd": entry.quantity - again.quantity}
+
+
+@pytest.mark.parametrize(("entry_order", "wait"), [("market", 0), ("limit", 5_000)])
+def test_it_waits_for_no_entry_that_may_not_be_there_and_seconds_for_one_that_does_not_go(
+    entry_order: str, wait: int
+) -> None:
+    driver, (first, again, entry) = two_stops_and_an_entry(entry_order)
+    if entry_order == "limit":
+        driver.seen(entry)
+    for order in (first, again):
+        driver.seen(order, "filled", order.quantity, average_price=PRICE - 100)
+    driver.holds("0.056")
+    assert held(driver) == {"rsi": D("0.111") if wait else D("0.056")}
+    driver.wait(wait)
+    assert held(driver) == {"rsi": D("0.056")}
+
+
+def test_it_is_not_of_what_an_entry_opens_that_was_made_later() -> None:
+    """After a gap they are told at once."""
+    driver, (first, again, entry) = two_stops_and_an_entry("market")
+    long_before = entry.created_at - 2_000
+    for order in (first, again):
+        told = driver.told(order, "filled", order.quantity, average_price=PRICE - 100, at=long_before)
+        driver.core._memory.keep(replace(order, filled=told.filled, state="filled", seen_at=told.at))
+    driver.seen(entry, "filled", entry.quantity, average_price=PRICE)
+    assert held(driver) == {"rsi": D("0.056"), "macd": entry.quantity}
 
 
 def test_the_position_is_asked_for_where_the_price_is_beyond_a_stop_of_all_that_was_to_stand_in_for_another() -> None:

@@ -453,3 +453,17 @@ def test_what_a_first_copy_of_a_refused_stop_may_have_traded_is_asked_for_again_
     driver(ev.PositionsSeen((FLAT,), driver.now, "query"))
     states = [driver.core.order(one.id).state for one in (stop, close)]
     assert states == ["filled", "abandoned"]
+
+
+def test_an_answer_that_was_read_between_two_parts_of_one_millisecond_is_not_newer_than_the_stream():
+    driver = Driver()
+    order = driver.sent()
+    asked_at, driver.now = driver.now, driver.now + 100
+    told = [
+        (replace(FLAT, quantity=one, changed_at=driver.now), driver.now) for one in (Decimal("0.05"), order.quantity)
+    ]
+    for position, at in told:
+        driver.seen(order, "filled", position.quantity, average_price=PRICE, at=at)
+        driver(ev.PositionsSeen((position,), at, "stream"))
+    driver(ev.PositionsSeen((told[0][0],), asked_at, "query"), 20)
+    assert driver.position().quantity == order.quantity

@@ -30,10 +30,12 @@ from pipeline.execution.engine.state import (
     side_of,
 )
 from pipeline.portfolio.sharing import shared
-from pipeline.timeline import HOUR
+from pipeline.timeline import HOUR, SECOND
 from schemas.orders import Leg
 
 Books = tuple[PositionRecord, ...]
+_AWAITED: Final = 5 * SECOND
+"""So long at most what was closed waits for the end of an entry that rests, and others wait with it."""
 NAMES: Final[dict[Leg, str]] = {"stop": "its stop", "take_profit": "its take-profit"}
 
 
@@ -87,7 +89,9 @@ def carried(
             if any(_waits_for(one, books, order, before.filled) for one in left):
                 left.append(order)
                 continue
-            if any(one.unsettled and _waits_for(one, books, order, before.filled) for one in orders):
+            if now < order.seen_at + _AWAITED and any(
+                one.stands and _waits_for(one, books, order, before.filled) for one in orders
+            ):
                 continue
             again = [one for one in orders if one.id in counted and _closes_again(one, order)]
             books = _traded(books, order, before, again, arithmetic, lot, now)
@@ -118,8 +122,8 @@ def _waits_for(entry: OrderRecord, books: Books, close: OrderRecord, counted: De
     """Whether the entry may have opened what its owner's order has closed beyond his book: else that would be taken
     from what the others hold."""
     is_its = close.strategy is not None and close.owner == entry.owner and close.side != entry.side
-    may_open = entry.leg in ENTERING and entry.state != "intended"
-    if not (is_its and may_open) or close.leg in ENTERING:
+    was_under_way = entry.leg in ENTERING and entry.created_at <= close.seen_at + SECOND
+    if not (is_its and was_under_way) or close.leg in ENTERING:
         return False
     held = [one for one in books if (one.quantity > 0) == (entry.side == "BUY")]
     others = [one for one in held if one.owner != close.owner]

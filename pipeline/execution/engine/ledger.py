@@ -171,7 +171,7 @@ class Ledger:
             self._uneven.pop(symbol, None)
             return position
         compared_at = self._memory.compared_at
-        is_sure = not any(one.forgotten for one in self._memory.of(symbol))
+        is_sure = not any(map(self._memory.may_have_fired, self._memory.of(symbol)))
         before, since, was_sure = self._uneven.setdefault(symbol, (missing, compared_at, is_sure))
         if before != missing or position.as_of > compared_at:
             self._uneven[symbol] = missing, compared_at, is_sure

@@ -254,6 +254,13 @@ class Memory:
         asked = self.not_before.get((order.symbol, f"cancel {order.id}"))
         return self.policy.netted and asked is not None and now < asked + self.policy.answer_within
 
+    def may_have_fired(self, order: OrderRecord) -> bool:
+        """Whether it was given up, and may have been filled all the same: it had stood; or it came late, which looks as
+        if it had never arrived until its order is placed, where nobody tells of what has fired."""
+        is_untold = self.policy.netted and self.policy.look_at_stops_every is not None
+        came_late = is_untold and order.algo and order.state == "abandoned" and order.attempts > 0
+        return order.forgotten or came_late
+
     def is_second(self, order: OrderRecord) -> bool:
         """Whether it leaves with another one, and never by itself."""
         return self.policy.owned and order.leg == "take_profit"

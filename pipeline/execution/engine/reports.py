@@ -380,7 +380,7 @@ class Reports:
     def _position(self, told: PositionTold, asked_at: int, by: By, now: int) -> None:
         old = self._memory.position(told.symbol)
         asof = max(asked_at, told.changed_at)  # an answer knows what was changed after the question
-        if asof >= old.as_of:
+        if asof > old.as_of or asked_at == old.as_of:  # of one millisecond it may know a part
             self._moved_by_others(old, told, by)
             self._hear(told, asof, by)
             unheard = by == "reconcile" and self._is_unheard(told)
@@ -411,8 +411,10 @@ class Reports:
         side = side_of(told.quantity)
         if old.managed and old.side == side:
             return new
-        is_before = asof < max(old.entered_at, old.reduced_at)
-        if any(one.side == side or is_before for one in old.books):
+        is_nobodys = not any(one.side == side for one in old.books)
+        if old.books and (not is_nobodys or asof < max(old.entered_at, old.reduced_at)):
+            if is_nobodys:
+                self._memory.recall(told.symbol)  # ours between two fills, or somebody else's
             return replace(new, ours=True, side=side, signal=None, opened_at=None, closing=None)
         entry = next((one for one in self._memory.unsettled(told.symbol, *ENTERING) if _opens(one, told)), None)
         if entry is not None and not (old.is_theirs and old.side == side):
@@ -498,7 +500,7 @@ class Reports:
         for order in list(self._memory.orders.values()):
             if order.stands and order.id not in listed and order.seen_at < event.asof:
                 self._missing(order, now)
-            elif order.id not in listed and (order.forgotten or self._may_have_come_late(order)):
+            elif order.id not in listed and self._memory.may_have_fired(order):
                 self._memory.emit(Query(order))
             if _unpaid(order) and not order.algo:
                 self._ask_what_was_paid(order)
@@ -518,12 +520,6 @@ class Reports:
             self._adopt(told, "reconcile", now)
         elif not identity.other(told.id):
             self._memory.warn_once(f"order {told.id}", f"{told.symbol} {told.side}: not ours, it is left alone")
-
-    def _may_have_come_late(self, order: OrderRecord) -> bool:
-        """Whether it was given up, and may have fired by then: where nobody tells of that, it looks as if it had never
-        arrived until its order is placed."""
-        untold = self._memory.policy.netted and self._memory.policy.look_at_stops_every is not None
-        return untold and order.algo and order.state == "abandoned" and order.attempts > 0
 
     def _not_listed(self, listed: Collection[str], asof: int, now: int) -> None:
         """What could rest, and does not. It may have been filled since it was looked for: only what is read from now on
