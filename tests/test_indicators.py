@@ -1,5 +1,4 @@
 from decimal import Decimal, localcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +13,9 @@ from pipeline.ingest.indicators import LiveIndicators
 from pipeline.periods import PERIODS, TAIL, WINDOW, Columns, Floats, Periods
 from pipeline.strategies.synthetic import Sample, samples
 from schemas.candles import INDICATOR_FIELDS
+from tests.strategies.recorded import REALDATA, needs_realdata
 
-REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 RECORDED = ("btcusdt_perp_1h_2023-12_2024-12", "btcusdt_perp_15m_2025", "btcusdt_perp_1m_2025")
-
-needs_realdata = pytest.mark.skipif(
-    not REALDATA.is_dir(), reason="the recorded candles (../shared/realdata) are absent"
-)
 
 
 def recorded(name: str) -> Sample:

@@ -190,12 +190,17 @@ class Exchange:
     def is_by_hand(self) -> bool:
         """Whether somebody holds all of it by his own trades, since nothing was held."""
         theirs = {one.number for one in self.orders if one.client_id.startswith(BY_HAND)}
-        left = self.position
+        return all(one.exchange_id in theirs for one in self.since_flat())
+
+    def since_flat(self) -> list[TradeTold]:
+        """The trades of what is held, since nothing was held."""
+        left, made = self.position, list[TradeTold]()
         for trade in reversed(self.trades):
+            made.insert(0, trade)
             left -= trade.quantity if trade.side == "BUY" else -trade.quantity
-            if trade.exchange_id not in theirs or not left * self.position > 0:
-                return trade.exchange_id in theirs
-        return False
+            if not left * self.position > 0:
+                break
+        return made
 
     def find(self, client_id: str) -> Placed | None:
         return next((one for one in reversed(self.orders) if one.client_id == client_id), None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,12 +15,7 @@ from pipeline.strategies.base import CANDLE_COLUMNS, Strategy, StrategyError, la
 from pipeline.strategies.check import findings, require
 from pipeline.strategies.runner import last_code, run, run_history
 from pipeline.strategies.synthetic import Sample, samples
-
-REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
-
-needs_realdata = pytest.mark.skipif(
-    not REALDATA.is_dir(), reason="the recorded candles (../shared/realdata) are absent"
-)
+from tests.strategies.recorded import REALDATA, needs_realdata
 
 Columns = Mapping[str, np.ndarray[Any, Any]]
 

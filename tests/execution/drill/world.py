@@ -41,13 +41,8 @@ class Journal:
 
 def made_by_others(exchange: Exchange) -> list[TradeTold]:
     """The trades of what is held, since nothing was held, where none of ours has added to it."""
-    left, made, adds = exchange.position, [], "BUY" if exchange.position > 0 else "SELL"
+    made, adds = exchange.since_flat(), "BUY" if exchange.position > 0 else "SELL"
     numbers = {one.number for one in exchange.every_order() if IDENTITY.owns(one.client_id)}
-    for trade in reversed(exchange.trades):
-        made.insert(0, trade)
-        left -= trade.quantity if trade.side == "BUY" else -trade.quantity
-        if not left * exchange.position > 0:
-            break
     return [] if any(one.exchange_id in numbers and one.side == adds for one in made) else made
 
 
