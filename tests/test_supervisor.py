@@ -31,7 +31,8 @@ def end(*_):
     sys.exit()
 signal.signal(signal.SIGTERM, end)
 print("up", flush=True)
-time.sleep(600)
+while True:
+    time.sleep(0.1)  # in one long piece it would not hear of a signal that comes as it begins
 """
 PLAIN = "import time; print('up', flush=True); time.sleep(600)"
 

@@ -17,12 +17,13 @@ from pipeline.store.mongod.launch import wait_gone
 from pipeline.store.mongod.server import Server
 
 USER = """
-import sys
+import select, sys
 from pathlib import Path
 from pipeline.store.mongod.server import Server
 with Server(Path(sys.argv[1])).running() as uri:
     print(Server(Path(sys.argv[1])).status().process_id, flush=True)
-    sys.stdin.read()
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        pass  # in one long piece it would not hear of a signal that comes as it begins
 """
 
 FindServers = Callable[[Path], list[psutil.Process]]
