@@ -178,15 +178,19 @@ class HomeExchange:
             asyncio.run(serving(ends))
 
     async def _watch(self, ends: ExitStack, stopped: asyncio.Event) -> None:
-        """Stop when all who used it are gone. Nobody comes in before it has ended: the lock goes with the process."""
+        """Stop when all who used it are gone, or its folder. Nobody comes in before it has ended: the lock goes with
+        the process."""
         while not stopped.is_set():
             await asyncio.sleep(_LOOKED_AT_EVERY)
             with ExitStack() as holding:
                 try:
                     holding.enter_context(self._folder.starting(0))
-                except AttentionError:
-                    continue
-                if not self._folder.has_users():
+                    left = not self._folder.has_users()
+                except FileNotFoundError:
+                    left = True
+                except (AttentionError, OSError):
+                    left = False
+                if left:
                     ends.push(holding.pop_all())
                     stopped.set()
 

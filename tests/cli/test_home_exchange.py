@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -94,6 +95,17 @@ def test_it_ends_by_itself_when_all_who_used_it_were_killed(home: Path, user: An
     until(lambda: not exchanges(home), "its end")
     _, again = user()
     assert requests.get(f"{again}/fapi/v1/ping", timeout=PATIENCE).ok
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["used", "left"])
+def test_it_ends_by_itself_when_its_folder_is_gone(home: Path, user: Any, used: bool) -> None:
+    process, _ = user()
+    (exchange,) = exchanges(home)
+    if not used:
+        process.kill()
+        process.wait()
+    shutil.rmtree(home)
+    until(lambda: not exchange.is_running() or exchange.status() == psutil.STATUS_ZOMBIE, "its end")
 
 
 def test_one_that_was_killed_is_started_again_where_it_was(home: Path, user: Any) -> None:
