@@ -10,6 +10,7 @@ from pipeline.app.standing import Standing, newest_of, stands
 from pipeline.exchange.environments import environment
 from pipeline.store.account import PositionStore
 from pipeline.store.control import ControlStore
+from pipeline.store.counts import Count
 from pipeline.store.goals import Target
 from pipeline.store.processes import living
 from pipeline.store.signals.queries import Asked, find_documents
@@ -17,6 +18,7 @@ from pipeline.store.symbols import SymbolStore
 from pipeline.store.targets import targets
 from pipeline.store.watchlist import Watchlist
 from pipeline.timeline import Interval, interval, to_datetime, to_ms
+from schemas.signals import SIGNALS
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -77,6 +79,7 @@ class Overviews:
         self._database = database
         self._exchange = exchange
         self._mode = mode
+        self._stored = Count(database[SIGNALS.name])
         self._frames: tuple[datetime, float] | None = None
         self._rate: float | None = None
         self._steps: Sequence[Interval] = ()
@@ -88,7 +91,7 @@ class Overviews:
         now = datetime.now(UTC)
         alive = living(self._database, self._exchange, now)
         beats = {one["role"]: one for one in alive}
-        signals = self._database["signals"]
+        signals = self._database[SIGNALS.name]
         positions = [one for one in PositionStore(self._database, self._exchange).list() if one.quantity]
         newest = newest_of(self._database, self._exchange)
         controls = ControlStore(self._database, self._exchange).read()
@@ -99,7 +102,7 @@ class Overviews:
             beats=beats,
             candles_per_second=self._measured(beats.get("ingester")),
             signals=find_documents(self._database, live, "at", NEWEST_SIGNALS, _SHOWN),
-            signals_stored=signals.estimated_document_count(),
+            signals_stored=self._stored.now(),
             taken=signals.count_documents({"exchange": self._exchange, "verdict": "taken", "source": "live"}),
             positions=positions,
             accounts=newest,

@@ -37,6 +37,7 @@ from pipeline.settings import KEYLESS, Settings
 from pipeline.store import connect
 from pipeline.store.account import AccountStore
 from pipeline.store.control import ControlStore
+from pipeline.store.counts import Count
 from pipeline.store.lease import LeaseStore
 from pipeline.store.mongod.launch import LOOPBACK
 from pipeline.store.mongod.session import kept_up
@@ -173,7 +174,8 @@ def prepare_collections(whole: Whole) -> str:
     made = [name for name in prepare(whole.db).created if "." not in name]
     upgrade(whole.db, lambda done, total: whole.view.detail(f"{done:,} of {total:,} documents of an older version"))
     held = [f"{one.name} {count:,}" for one in COLLECTIONS if (count := whole.db[one.name].estimated_document_count())]
-    return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {', '.join(held) or 'none yet'}"
+    documents = f"about {', '.join(held)}" if held else "none yet"
+    return f"{len(COLLECTIONS)}, {len(made)} of them made now; documents: {documents}"
 
 
 def start_page(whole: Whole) -> str:
@@ -280,8 +282,7 @@ def refresh_returns(whole: Whole) -> str:
     """What became of the signals."""
     for name in whole.settings.every:
         ReturnStore(whole.db).refresh(name, budget=whole.settings.returns_per_minute)
-    known = whole.db[SIGNALS.name].estimated_document_count()
-    return f"of {known:,} signals, as of the newest prices"
+    return f"of {Count(whole.db[SIGNALS.name]).now():,} signals, as of the newest prices"
 
 
 def start_ingester(whole: Whole) -> str:

@@ -21,6 +21,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from pipeline.errors import AttentionError
 from pipeline.store import connect
+from pipeline.store.counts import Count
 from pipeline.store.mongod import launch, replica
 from pipeline.store.mongod import server as server_module
 from pipeline.store.mongod.folder import Folder, Remembered
@@ -67,6 +68,22 @@ def kill_server(home: Path) -> None:
     process = psutil.Process(Server(home).status().process_id)
     process.kill()
     assert launch.wait_gone(process, 30)
+
+
+def test_documents_are_counted_right_after_a_kill(prepared: Path, start: Start) -> None:
+    with connect.client(start()) as client:
+        client.db.notes.insert_many([{} for _ in range(3)])
+        client.admin.command("fsync")
+        client.db.notes.insert_many([{} for _ in range(4)])
+    kill_server(prepared)
+    with connect.client(start()) as client:
+        assert client.db.notes.estimated_document_count() == 3, "what the server says of itself"
+        count = Count(client.db.notes)
+        assert count.now() == 7
+        client.db.notes.insert_one({})
+        assert count.now() == 8
+        client.db.notes.drop()
+        assert count.now() == 0
 
 
 @pytest.mark.parametrize(
