@@ -25,6 +25,7 @@ from bench.backfill_ways import SAYS, UNLIMITED
 from bench.filling import client_at, fill, soon
 from bench.table import Row
 from pipeline.exchange import market as market_module
+from pipeline.exchange.klines import candles
 from pipeline.exchange.market import MarketData
 from pipeline.exchange.products.um import UM
 from pipeline.exchange.rest import RestClient
@@ -167,15 +168,15 @@ def _timed() -> Iterator[dict[str, float]]:
 
         return measured
 
-    get, check, store = RestClient.get, market_module.candles, Backfill._store
+    get, check, store = RestClient.get, candles, Backfill._store
     RestClient.get = timed("asking the exchange", get)  # type: ignore[method-assign]
-    market_module.candles = timed("checking rows", check)
+    market_module.candles = timed("checking rows", check)  # type: ignore[attr-defined]
     Backfill._store = timed("storing", store)  # type: ignore[method-assign]
     try:
         yield spent
     finally:
         RestClient.get, Backfill._store = get, store  # type: ignore[method-assign]
-        market_module.candles = check
+        market_module.candles = check  # type: ignore[attr-defined]
 
 
 def _ccxt_rate(uri: str, url: str, days: int) -> float:

@@ -213,7 +213,12 @@ def moving(profile: Any, served: Served, seconds: int) -> list[Row]:
     a second, as often as its journal is flushed: by that way the chart would have nothing to draw in between."""
     tab = profile.new_page()
     sockets: list[Any] = []
-    tab.route_web_socket(re.compile("/api/live$"), lambda one: (one.connect_to_server(), sockets.append(one)))
+
+    def kept(one: Any) -> None:
+        one.connect_to_server()
+        sockets.append(one)
+
+    tab.route_web_socket(re.compile("/api/live$"), kept)
     tab.set_default_timeout(PATIENCE_MS)
     tab.goto(f"{served.url}/#/chart/{KEY.symbol}/1m")
     tab.wait_for_selector(READY)

@@ -27,7 +27,6 @@ from pipeline.execution.engine.state import (
     Policy,
     PositionTold,
     SignalView,
-    State,
 )
 from pipeline.portfolio.allocation import equal_risk
 from pipeline.research.backtest.asked import Asked
@@ -37,6 +36,7 @@ from pipeline.research.backtest.run import run as backtest
 from pipeline.settings import Portfolio, Risk
 from pipeline.strategies import registry
 from pipeline.timeline import HOUR, MINUTE
+from schemas.orders import State
 from schemas.signals import Kind
 from tests.contracts import contract
 

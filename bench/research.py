@@ -265,7 +265,7 @@ def peers(asked: Asked, signals: Any) -> dict[str, tuple[float, int]]:
     told = {name: np.ascontiguousarray(signals[name]) for name in ("minute", "side", "atr", "price")}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "minutes.npz"
-        np.savez(file, **columns, **told)
+        np.savez(file, allow_pickle=False, **columns, **told)
         way = Path(__file__).with_name("backtest_ways.py")
         answer = subprocess.run([PEERS, str(way), str(file), str(STOP_ATR)], capture_output=True, check=True, text=True)
     return {name: (took, trades) for name, (took, trades) in json.loads(answer.stdout.splitlines()[-1]).items()}

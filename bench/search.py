@@ -140,7 +140,8 @@ def trials_over(symbols: int, days: int, folds: int = FOLDS) -> Trials:
 
 def points_of(judged: Trials, count: int) -> list[Point]:
     """At random, as a search asks for them."""
-    asking, found = Asking(judged.stage.space, "random", 1, led=False), []
+    asking = Asking(judged.stage.space, "random", 1, led=False)
+    found: list[Point] = []
     while len(found) < count and (wanted := asking.ask(count - len(found))):
         found += [one.point for one in wanted]
     return found
@@ -232,7 +233,7 @@ def told_by_others(judged: Trials, points: Sequence[Point]) -> dict[str, tuple[f
     told["trial"] = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
     with TemporaryDirectory() as folder:
         file = Path(folder) / "minutes.npz"
-        np.savez(file, **columns, **told)
+        np.savez(file, allow_pickle=False, **columns, **told)
         way = Path(__file__).with_name("backtest_ways.py")
         command = [str(PEERS), str(way), str(file), str(STOP_ATR)]
         answer = subprocess.run(command, capture_output=True, check=True, text=True)

@@ -6,7 +6,7 @@ candles when it writes. They take turns, and the median counts.
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def loading(database: Database[dict[str, Any]], frame: pl.DataFrame, rounds: int
         candles = [candle for bucket in found for candle in bucket["candles"] if candle is not None]
         return pl.DataFrame(candles, schema=FRAME_SCHEMA)
 
-    ways = {
+    ways: dict[str, Callable[[], Any]] = {
         "ours": lambda: store.load(KEY, START, end),
         "two columns": lambda: store.load(KEY, START, end, ("t", "close")),
         "pymongoarrow, $unwind": lambda: aggregate_polars_all(buckets, unwind, schema=ARROW_SCHEMA),
@@ -170,7 +170,7 @@ def writing(database: Database[dict[str, Any]], frame: pl.DataFrame) -> list[Row
         candles.delete_many({})
         bulks = [documents[first : first + BUCKETS_AT_ONCE] for first in range(0, len(documents), BUCKETS_AT_ONCE)]
         return rate(
-            count, lambda: [candles.bulk_write([InsertOne(one) for one in bulk], ordered=False) for bulk in bulks]
+            count, lambda: [candles.bulk_write([InsertOne[Any](one) for one in bulk], ordered=False) for bulk in bulks]
         )
 
     def one_each() -> float:
@@ -241,7 +241,7 @@ def fill(database: Database[dict[str, Any]], keys: Sequence[SeriesKey], frame: p
     grid = to_grid(from_frame(frame, step, CANDLE_FIELDS), step)
     for first in range(0, len(keys), SERIES_A_BULK):
         chosen = keys[first : first + SERIES_A_BULK]
-        documents = [InsertOne(one) for key in chosen for one in encode_buckets(key, grid)]
+        documents = [InsertOne[Any](one) for key in chosen for one in encode_buckets(key, grid)]
         database[CANDLES.name].bulk_write(documents, ordered=False)
 
 
