@@ -184,7 +184,7 @@ def test_from_nothing_to_executed_signals_in_three_markets_and_on_after_kills_an
         assert [one for one in db["positions"].find({"environment": "sim"}) if one["quantity"].to_decimal()] == []
         accounts.until_candles_are_as_they_were()
     house.kill()
-    until(lambda: not house.processes(), "all that were killed at once to be gone")
+    until(lambda: not (house.processes() or terminal.isalive()), "all that were killed at once to be gone")
     terminal.close()
 
     house.environment["TIDEMARK_STRATEGIES"] = "bollinger"

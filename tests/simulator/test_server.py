@@ -89,8 +89,10 @@ def test_a_row_is_written_as_the_exchange_writes_it(desk: Desk) -> None:
 def test_history_begins_with_the_first_candle_there_is(desk: Desk) -> None:
     info = {spec["symbol"]: spec for spec in desk.public("/fapi/v1/exchangeInfo").body["symbols"]}
     rows = desk.public(KLINES, symbol=YOUNG, interval="1d", startTime=0).body
-    assert rows[0][0] == info[YOUNG]["onboardDate"] // DAY * DAY
-    assert len(rows) in (100, 101)
+    first, last = rows[0][0], rows[-1][0]
+    assert first == info[YOUNG]["onboardDate"] // DAY * DAY
+    assert [row[0] for row in rows] == list(range(first, last + DAY, DAY))
+    assert last <= desk.public("/fapi/v1/time").body["serverTime"] < last + DAY + MINUTE, "its candle, or midnight came"
 
 
 def test_a_settled_symbol_ends_with_its_last_candle(desk: Desk) -> None:
