@@ -38,9 +38,12 @@ def test_nothing_is_left(manner: str, told: signal.Signals | None, code: int) ->
     with subprocess.Popen([sys.executable, "-c", RUN, manner], stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout is not None
         folder, *numbers = process.stdout.readline().split()
-        if told is not None:
-            process.send_signal(told)
-        assert process.wait(60) == code
+        try:
+            if told is not None:
+                process.send_signal(told)
+            assert process.wait(60) == code
+        finally:
+            process.kill()
     assert Path(folder).parent.name.startswith("tidemark-bench-")
     assert not Path(folder).parent.exists()
     assert not [number for number in map(int, numbers) if _runs(number)]
