@@ -1,8 +1,8 @@
 """The simulated exchange of a data folder, shared by every process that uses the folder, as its database is.
 
-Whoever needs it first starts it, the last to leave stops it, and it ends by itself when all who used it were killed;
-its account lives no longer. Its market is the same every time. While a `tidemark demo` or `up` runs in the folder, it
-is theirs.
+Whoever needs it first starts it, the last to leave stops it, and it ends by itself when all who used it were killed, or
+its folder was deleted; its account lives no longer. Its market is the same every time. While a `tidemark demo` or `up`
+runs in the folder, it is theirs.
 
     <home>/exchange/exchange.json  where each of its markets answers, and its process
     <home>/exchange/serving.lock   held for as long as it is there, by it or by whoever looks after it
